@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,10 @@ func NewSecret(value string, signsFrom time.Time) (Secret, error) {
 	return Secret{SignsFrom: signsFrom, value: value}, nil
 }
 
-func (s Secret) String() string   { return "secret from " + s.SignsFrom.Format(time.RFC3339) }
-func (s Secret) GoString() string { return s.String() }
+func (s Secret) String() string { return "secret from " + s.SignsFrom.Format(time.RFC3339) }
+
+// Format is asked for every verb: %d would print a field that String hides.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // ParseSecrets reads a secrets file: a line per secret,
 //
