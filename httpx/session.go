@@ -1,0 +1,69 @@
+package httpx
+
+import (
+	"net/http"
+	"strings"
+
+	"authsvc/token"
+)
+
+// session returns the session of a request and whether it came in our cookie.
+// A bearer token is tried first, because it was put there on purpose; one that
+// is not ours may be the protected app's own and does not end the search. The
+// error is that of the first that was tried, or ErrNoSession.
+func (s *Server) session(r *http.Request) (c *token.Claims, fromCookie bool, err error) {
+	if raw, ok := bearer(r.Header); ok {
+		if c, err = s.Sessions.Verify(raw); err == nil {
+			return c, false, nil
+		}
+	}
+	values, found := s.Cookie.candidates(r.Header)
+	if found > 1 {
+		s.Metrics.DuplicateCookies()
+	}
+	for _, raw := range values {
+		c, e := s.Sessions.Verify(raw)
+		if e == nil {
+			return c, true, nil
+		}
+		if err == nil {
+			err = e
+		}
+	}
+	if err == nil {
+		err = ErrNoSession
+	}
+	return nil, false, err
+}
+
+// bearer returns the token of an Authorization header (RFC 6750 §2.1).
+func bearer(h http.Header) (string, bool) {
+	scheme, raw, ok := strings.Cut(h.Get("Authorization"), " ")
+	return strings.TrimLeft(raw, " "), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// renew moves the idle limit of a session that is due, by one Set-Cookie. A
+// user whom the accounts no longer know is left with what remains, and so is a
+// session of another sign-in method than is in use.
+func (s *Server) renew(w http.ResponseWriter, c *token.Claims) *token.Claims {
+	if c.Via != s.Method || !s.Sessions.Due(c) {
+		return c
+	}
+	id, err := s.Accounts.Lookup(c.Subject)
+	if err != nil {
+		return c
+	}
+	raw, next, err := s.Sessions.Renew(c, id)
+	if err != nil {
+		s.Log.Warn("session not renewed", "user", c.Subject, "error", err)
+		return c
+	}
+	line, err := s.Cookie.session(raw, next)
+	if err != nil {
+		s.Log.Warn("session not renewed", "user", c.Subject, "error", err)
+		return c
+	}
+	w.Header().Add("Set-Cookie", line)
+	s.Metrics.Renewed()
+	return next
+}
