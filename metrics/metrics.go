@@ -71,6 +71,7 @@ type Config struct {
 // Metrics counts. Its methods are safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
+	handler  http.Handler
 
 	checks        *prometheus.CounterVec
 	checkSeconds  *prometheus.HistogramVec
@@ -153,14 +154,13 @@ func New(cfg Config) *Metrics {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "authsvc", Name: "build_info", Help: "1, with the version that runs.",
 		ConstLabels: prometheus.Labels{"version": cfg.Version, "goversion": runtime.Version()}})
 	build.Set(1)
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	m.registry.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // Handler serves the registry in the Prometheus text formats.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
-}
+func (m *Metrics) Handler() http.Handler { return m.handler }
 
 // Check counts one check; reason is one of CheckResults.
 func (m *Metrics) Check(dialect, reason string, took time.Duration) {
