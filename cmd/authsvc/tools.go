@@ -172,7 +172,7 @@ func health(ctx context.Context, p process) int {
 		return p.fail("health", err)
 	}
 	if host == "" || host == "0.0.0.0" || host == "::" {
-		host = "localhost"
+		host = "127.0.0.1" // an image from scratch has no /etc/hosts to find localhost in
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
