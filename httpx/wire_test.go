@@ -84,6 +84,13 @@ func (p people) Lookup(user string) (token.Identity, error) {
 	return id, nil
 }
 
+// byName is sign-in by name alone.
+type byName struct{ people }
+
+func (n byName) Check(_ context.Context, user, _ string) (token.Identity, error) {
+	return n.Lookup(user)
+}
+
 func newSessions(t testing.TB, secret string) *token.Authority {
 	t.Helper()
 	s, err := token.NewSecret(secret, time.Time{})
@@ -148,18 +155,18 @@ var variants = map[string]struct {
 	admin  bool
 	ready  bool
 }{
-	"":                 {},
+	"":                  {},
 	"an untrusted peer": {peer: "203.0.113.9"},
-	"admin":            {admin: true, ready: true},
-	"admin, not ready": {admin: true},
-	"no cookie routes": {change: func(c *Config) { c.CookieRoutes = false }},
+	"admin":             {admin: true, ready: true},
+	"admin, not ready":  {admin: true},
+	"no cookie routes":  {change: func(c *Config) { c.CookieRoutes = false }},
 	"a domain cookie": {change: func(c *Config) {
 		c.Cookie = Cookie{Name: "session", Domain: "example.com", Secure: true, SameSite: http.SameSiteNoneMode, Partitioned: true}
 	}},
 	"the tutorial's server": {change: func(c *Config) {
 		base(c, "http://127.0.0.1:8080")
 		c.Cookie = Cookie{Name: "session", SameSite: http.SameSiteLaxMode}
-		c.Method, c.AskPassword = "name", false
+		c.Method, c.AskPassword, c.Accounts = "name", false, byName{everybody()}
 	}},
 	"plain http": {change: func(c *Config) {
 		base(c, "http://auth.lan")
@@ -320,6 +327,8 @@ var (
 	sidText = regexp.MustCompile(`"sid":"[^"]*"`)
 )
 
+var nameStatus = regexp.MustCompile(`-[2345]\d\d\b`)
+
 // dump writes an answer with its headers sorted and without what is new each
 // time: the date, lengths, tokens and session ids.
 func dump(answer *http.Response, body string) string {
@@ -393,6 +402,10 @@ func testPair(t *testing.T, path string, p pairFile, values map[string]string) {
 	raw := p.raw(t, values)
 	answer, body := exchange(t, h, cmp.Or(on.peer, "127.0.0.1"), raw)
 	got := dump(answer, body)
+	// The name is the policy: an -update cannot change it unseen.
+	if status := nameStatus.FindString(path); status != "" && !strings.HasPrefix(answer.Status, status[1:]) {
+		t.Errorf("%s: answered with %s", filepath.Base(path), answer.Status)
+	}
 	switch {
 	case *update:
 		p.answer = got

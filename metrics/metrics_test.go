@@ -12,7 +12,9 @@ import (
 func newMetrics() *Metrics {
 	return New(Config{
 		Version: "test", Routes: []string{"verify"}, Dialects: []string{"nginx"}, Methods: []string{"name"}, Files: []string{"htpasswd"},
-		Keys:    func() []Key { return []Key{{KID: "k", State: "signing", SignsFrom: time.Unix(1, 0), Retires: time.Unix(2, 0), Verified: 3}} },
+		Keys: func() []Key {
+			return []Key{{KID: "k", State: "signing", SignsFrom: time.Unix(1, 0), Retires: time.Unix(2, 0), Verified: 3}}
+		},
 		Hashing: func() (int, int, uint64) { return 1, 2, 3 },
 	})
 }
