@@ -23,7 +23,7 @@ func wants(r *http.Request) form {
 	for _, accept := range r.Header.Values("Accept") {
 		for part := range strings.SplitSeq(accept, ",") {
 			media, params, _ := strings.Cut(part, ";")
-			if q := strings.ReplaceAll(params, " ", ""); q == "q=0" || strings.HasPrefix(q, "q=0.0") {
+			if q := strings.ReplaceAll(params, " ", ""); strings.HasPrefix(q, "q=0") && strings.Trim(q[2:], "0.") == "" {
 				continue
 			}
 			switch strings.ToLower(strings.TrimSpace(media)) {

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,7 +19,7 @@ var (
 	ErrGroup       = errors.New("not in a group that the rule asks for")
 	ErrPeer        = errors.New("check from a peer that is not in AUTHSVC_TRUSTED_PROXIES")
 	ErrRule        = errors.New("the check's rule is not understood")
-	ErrCrossSite   = errors.New("request caused by another site")
+	ErrCrossSite   = errors.New("not from here")
 	ErrNotFound    = errors.New("no such path")
 	ErrMethod      = errors.New("the path has no such method")
 	ErrRequest     = errors.New("request is not understood")
@@ -66,6 +67,9 @@ var outcomes = []struct {
 	{token.ErrPasswordTooLong, outcome{status: 400, reason: "password_too_long", public: "The password is longer than 72 bytes, which is as much as can be checked."}},
 	{token.ErrIdentity, outcome{status: 400, reason: "bad_identity"}},
 	{token.ErrBusy, outcome{status: 503, reason: "busy", public: "Too many people are signing in just now. Try again in a moment.", retry: 2}},
+	// nginx's status for a client that went away, while it waited for its turn
+	// to be hashed for instance. Nobody reads the answer; it is not our failure.
+	{context.Canceled, outcome{status: 499, reason: "canceled", public: "The request was canceled."}},
 	{ErrCrossSite, outcome{status: 403, reason: "cross_site"}},
 
 	{ErrNotFound, outcome{status: 404, reason: "not_found", public: "There is nothing here."}},
@@ -99,14 +103,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 // browsers, JSON where it is asked for, else a line of text. base is our own
 // origin where the answer is seen on another host, else empty.
 func (s *Server) write(w http.ResponseWriter, o outcome, as form, base string) {
-	if o.retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(o.retry))
-	}
-	if o.status == http.StatusUnauthorized {
-		// RFC 9110 §15.5.2 wants a challenge. This one opens no dialog in
-		// browsers, and a bearer token is what it says works.
-		w.Header().Set("WWW-Authenticate", `Bearer realm="authsvc"`)
-	}
+	o.headers(w.Header())
 	switch as {
 	case html:
 		view := page.Error{Title: http.StatusText(o.status), Sentence: o.public, SignIn: o.status == http.StatusUnauthorized}
@@ -115,6 +112,18 @@ func (s *Server) write(w http.ResponseWriter, o outcome, as form, base string) {
 		writeJSON(w, o.status, map[string]string{"error": o.public, "reason": o.reason})
 	default:
 		writeText(w, o.status, o.public)
+	}
+}
+
+// headers sets what a status asks for beside its body.
+func (o outcome) headers(h http.Header) {
+	if o.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(o.retry))
+	}
+	if o.status == http.StatusUnauthorized {
+		// RFC 9110 §15.5.2 wants a challenge. This one opens no dialog in
+		// browsers, and a bearer token is what it says works.
+		h.Set("WWW-Authenticate", `Bearer realm="authsvc"`)
 	}
 }
 

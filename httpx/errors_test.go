@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"context"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -96,7 +97,7 @@ func TestReasonsAreLabels(t *testing.T) {
 		ErrGroup, ErrPeer, ErrForwarded, ErrRule, errPanic,
 	}
 	signIns := []error{
-		authtoken.ErrCredentials, authtoken.ErrPasswordTooLong, authtoken.ErrIdentity, authtoken.ErrBusy, authtoken.ErrNoKey,
+		authtoken.ErrCredentials, authtoken.ErrPasswordTooLong, authtoken.ErrIdentity, authtoken.ErrBusy, authtoken.ErrNoKey, context.Canceled,
 		ErrSessionSize, ErrCrossSite, ErrRequest, ErrBodySize, ErrMediaType, errPanic,
 	}
 	elsewhere := []error{ErrNotFound, ErrMethod, ErrNotReady}
@@ -161,6 +162,7 @@ func TestWants(t *testing.T) {
 		"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8": html,
 		"application/json, text/html;q=0.1":                                          html,
 		"text/html;q=0, application/json":                                            jsonText,
+		"text/html;q=0.05":                                                           html,
 		"text/html; q=0.000":                                                         text,
 		"application/json;q=0":                                                       text,
 		"text/htmlx, xtext/html":                                                     text,

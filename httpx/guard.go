@@ -54,10 +54,10 @@ func (s *Server) firstParty(r *http.Request) error {
 	case "none", "same-origin":
 		return nil
 	case "":
-		if loopback(r.Host) || s.trustworthy(s.BaseURL) && strings.EqualFold(r.Host, s.BaseURL.Host) {
+		if s.trustworthy(s.BaseURL) && (loopback(r.Host) || strings.EqualFold(r.Host, s.BaseURL.Host)) {
 			return nil
 		}
-		return fmt.Errorf("%w: over plain http to %q a browser does not say which site asks, so the cookie routes answer only https and loopback hosts", ErrCrossSite, r.Host)
+		return fmt.Errorf("%w: nothing says which site asks, and a browser may be silent about it over plain http and to another host than that of AUTHSVC_BASE_URL", ErrCrossSite)
 	}
 	return fmt.Errorf("%w: the cookie routes answer only this site's own pages, the address bar and clients that are not browsers", ErrCrossSite)
 }

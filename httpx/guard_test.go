@@ -11,6 +11,7 @@ func TestRawRouteGuard(t *testing.T) {
 	https, _ := newServer(t)
 	local, _ := newServer(t, variants["the tutorial's server"].change)
 	plain, _ := newServer(t, variants["plain http"].change)
+	port, _ := newServer(t, func(c *Config) { base(c, "https://auth.example.com:443") })
 	for _, row := range []struct {
 		server *Server
 		host   string
@@ -44,6 +45,8 @@ func TestRawRouteGuard(t *testing.T) {
 		{local, "192.168.1.7:8080", nil, false, "a browser says nothing there"},
 		{local, "127.0.0.1:8080", headers("Sec-Fetch-Site: cross-site"), false, "another site, to loopback"},
 		{plain, "auth.lan", nil, false, "a browser says nothing over plain http"},
+		{plain, "127.0.0.1:8080", nil, false, "the same behind a proxy that does not pass Host on"},
+		{port, "auth.example.com", nil, true, "the default port is left out of Host"},
 		{plain, "auth.lan", headers("Sec-Fetch-Site: cross-site"), false, "another site all the same"},
 		{plain, "auth.lan", headers("Sec-Fetch-Site: same-origin"), true, "a browser that does say"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -56,18 +57,19 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	id, err := s.Accounts.Check(r.Context(), in.User, in.Password)
 	if err != nil {
-		return &signInError{in, err}
+		known, _ := s.Accounts.Lookup(in.User)
+		return &signInError{in, known.User, err}
 	}
 	raw, claims, err := s.Sessions.Mint(id, token.Grant{Via: s.Method, Permanent: in.Permanent})
 	if errors.Is(err, token.ErrTooLarge) {
 		err = ErrSessionSize // of what we sign, not of what we were sent
 	}
 	if err != nil {
-		return &signInError{in, err}
+		return &signInError{in, id.User, err}
 	}
 	cookie, err := s.Cookie.session(raw, claims)
 	if err != nil {
-		return &signInError{in, err}
+		return &signInError{in, id.User, err}
 	}
 	s.Metrics.Issued(s.Method)
 	s.Log.Info("signed in", "user", id.User, "via", s.Method, "peer", r.RemoteAddr, "permanent", in.Permanent)
@@ -89,8 +91,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 // signInError is an attempt that was understood and failed, with what the form
 // is shown again with. Its text never has the password.
 type signInError struct {
-	in  signIn
-	err error
+	in   signIn
+	user string // for the log. Empty if nobody is called so: it may be a password in the wrong field.
+	err  error
 }
 
 func (e *signInError) Error() string { return "sign in: " + e.err.Error() }
@@ -103,13 +106,13 @@ func (s *Server) loginFailed(w http.ResponseWriter, r *http.Request, err error) 
 	attempt := &signInError{}
 	if errors.As(err, &attempt) {
 		o = outcomeOf(attempt.err) // its sentence is without our prefix
-		// A name that nobody has may be a password in the wrong field.
-		if id, err := s.Accounts.Lookup(attempt.in.User); s.AskPassword && err == nil {
-			line = append(line, "user", id.User)
+		if s.AskPassword && attempt.user != "" {
+			line = append(line, "user", attempt.user)
 		}
 	}
 	s.Log.Info("sign-in refused", line...)
-	if attempt.err != nil && o.status < 500 && wants(r) == html {
+	if attempt.err != nil && o.status != http.StatusInternalServerError && wants(r) == html {
+		o.headers(w.Header())
 		s.renderLogin(w, o.status, attempt.in, o.public)
 		return
 	}
@@ -129,28 +132,30 @@ func (s *Server) countSignIn(err error, took time.Duration) {
 // read: a password in a URL ends up in every log on its way.
 func readSignIn(w http.ResponseWriter, r *http.Request) (signIn, error) {
 	var in signIn
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		return in, ErrMediaType
 	}
-	switch media {
-	case "application/json":
-		err = json.NewDecoder(r.Body).Decode(&in)
-	case "application/x-www-form-urlencoded":
-		err = r.ParseForm()
-		in = signIn{
-			User: r.PostForm.Get("user_name"), Password: r.PostForm.Get("password"),
-			Return: r.PostForm.Get("rd"), Permanent: truthy(r.PostForm.Get("permanent")),
-		}
-	default:
-		return in, ErrMediaType
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return in, ErrBodySize
 	}
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return signIn{}, ErrBodySize
-	case err != nil:
+	if err == nil {
+		switch media {
+		case "application/json":
+			err = json.Unmarshal(body, &in)
+		case "application/x-www-form-urlencoded":
+			var form url.Values
+			form, err = url.ParseQuery(string(body))
+			in = signIn{
+				User: form.Get("user_name"), Password: form.Get("password"),
+				Return: form.Get("rd"), Permanent: truthy(form.Get("permanent")),
+			}
+		default:
+			return in, ErrMediaType
+		}
+	}
+	if err != nil {
 		// The decoder's words may quote the body, and the body is a password.
 		return signIn{}, fmt.Errorf("%w: the body is not a complete form or JSON object", ErrRequest)
 	}

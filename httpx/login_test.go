@@ -1,11 +1,15 @@
 package httpx
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"authsvc/token"
 )
 
 // post sends a sign-in form as curl would.
@@ -106,5 +110,23 @@ func TestPermanent(t *testing.T) {
 		if got := strings.Contains(w.Header().Get("Set-Cookie"), "; Max-Age=3600;"); got != want {
 			t.Errorf("permanent=%q: %s", value, w.Header()["Set-Cookie"])
 		}
+	}
+}
+
+// absent is an Accounts of somebody who goes away, and fails on the way.
+type absent struct{ people }
+
+func (absent) Check(context.Context, string, string) (token.Identity, error) {
+	return token.Identity{}, fmt.Errorf("waiting: %w", context.Canceled)
+}
+
+// A client that went away is not a failure of ours, in metrics or in the log.
+func TestSignInOfAClientThatWentAway(t *testing.T) {
+	s, log := newServer(t, func(c *Config) { c.Accounts = absent{everybody()} })
+	if w := post(s, goodForm); w.Code != 499 || strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "reason=canceled") {
+		t.Errorf("%d\n%s", w.Code, log)
+	}
+	if w := post(s, "user_name=panics"); w.Code != 500 {
+		t.Errorf("a panic while a refusal is prepared: %d", w.Code)
 	}
 }

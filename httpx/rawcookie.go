@@ -20,6 +20,7 @@ const (
 	maxRawValue   = 1024        // bytes
 	maxRawSeconds = 400 * 86400 // as long as browsers keep one (RFC 6265bis §5.5)
 	maxRawCookies = 50          // of one host, which is as many as RFC 6265 §6.1 promises
+	maxRawHeader  = 4096        // bytes of all cookies: proxies read 8 KB of them in one line, or lock the browser out
 )
 
 func (s *Server) addCookie(w http.ResponseWriter, r *http.Request) error {
@@ -44,16 +45,19 @@ func (s *Server) addCookie(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("%w: max_age: a number of seconds from 1 to %d (/del deletes)", ErrRequest, maxRawSeconds)
 		}
 	}
-	have := 0
+	count, size, before, replaces := 1, len(name)+1+len(value), 0, false
 	for p := range pairs(r.Header) {
+		length := len("; ") + len(p.name) + 1 + len(p.value)
+		before += length
 		if p.name == name {
-			have = 0 // it is replaced
-			break
+			replaces = true
+			continue
 		}
-		have++
+		count++
+		size += length
 	}
-	if have >= maxRawCookies {
-		return fmt.Errorf("%w: the browser has %d cookies of this host, delete some first", ErrRequest, have)
+	if count > maxRawCookies && !replaces || size > maxRawHeader && size > before {
+		return fmt.Errorf("%w: with it the browser would have %d cookies of this host with %d bytes, %d and %d are the most: delete some first", ErrRequest, count, size, maxRawCookies, maxRawHeader)
 	}
 	w.Header().Add("Set-Cookie", s.rawCookie(name, value, seconds))
 	writeText(w, http.StatusOK, "add cookies")

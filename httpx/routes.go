@@ -84,6 +84,9 @@ func (s *Server) mux(table []route) http.Handler {
 	for _, r := range table {
 		mux.Handle(strings.TrimSpace(r.method+" "+r.path), s.serve(r))
 		methods[r.path] = append(methods[r.path], r.method)
+		if r.method == "GET" {
+			methods[r.path] = append(methods[r.path], "HEAD")
+		}
 	}
 	// A pattern without a method catches what the others of its path leave,
 	// so that these answers too come from the one place that writes errors.

@@ -58,13 +58,20 @@ type Server struct {
 
 // New makes a Server that is not ready yet.
 func New(cfg Config) (*Server, error) {
+	// Browsers leave the default port out of Host and Origin.
+	own, err := parseOrigin(cfg.BaseURL.Scheme, cfg.BaseURL.Host)
+	if err != nil {
+		return nil, fmt.Errorf("base URL: %w", err)
+	}
+	if cfg.BaseURL, err = url.Parse(own.String()); err != nil {
+		return nil, fmt.Errorf("base URL: %w", err)
+	}
 	s := &Server{Config: cfg, origins: http.NewCrossOriginProtection()}
 	// A proxy may pass another Host than the browser asked for. The base URL
 	// is the one origin that is ours whatever Host says.
 	if err := s.origins.AddTrustedOrigin(s.origin()); err != nil {
 		return nil, fmt.Errorf("base URL: %w", err)
 	}
-	var err error
 	s.pages, err = page.New()
 	return s, err
 }

@@ -44,23 +44,23 @@ func bearer(h http.Header) (string, bool) {
 
 // renew moves the idle limit of a session that is due, by one Set-Cookie. A
 // user whom the accounts no longer know is left with what remains, and so is a
-// session of another sign-in method than is in use.
+// session of another sign-in method than is in use, and one that would not fit.
 func (s *Server) renew(w http.ResponseWriter, c *token.Claims) *token.Claims {
 	if c.Via != s.Method || !s.Sessions.Due(c) {
 		return c
 	}
 	id, err := s.Accounts.Lookup(c.Subject)
-	if err != nil {
+	if err != nil || id.User != c.Subject {
 		return c
 	}
 	raw, next, err := s.Sessions.Renew(c, id)
-	if err != nil {
-		s.Log.Warn("session not renewed", "user", c.Subject, "error", err)
-		return c
+	line := ""
+	if err == nil {
+		line, err = s.Cookie.session(raw, next)
 	}
-	line, err := s.Cookie.session(raw, next)
 	if err != nil {
-		s.Log.Warn("session not renewed", "user", c.Subject, "error", err)
+		// At debug level, because each further check comes here again.
+		s.Log.Debug("session not renewed", "user", c.Subject, "error", err)
 		return c
 	}
 	w.Header().Add("Set-Cookie", line)

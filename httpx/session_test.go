@@ -182,6 +182,22 @@ func TestRenewalRefreshesTheIdentity(t *testing.T) {
 	})
 }
 
+// A rule asks for the groups of now: who was given one need not sign in again,
+// and who lost one is not let in once more.
+func TestRenewalComesBeforeTheRule(t *testing.T) {
+	for groups, want := range map[string]int{"ops": 200, "dev": 403} {
+		synctest.Test(t, func(t *testing.T) {
+			accounts := everybody()
+			b := newBrowser(t, goodForm, func(c *Config) { c.Accounts = accounts })
+			accounts["letian"] = token.Identity{User: "letian", Groups: []string{"ops"}}
+			time.Sleep(50 * time.Minute)
+			if status, _, renewed := b.get("/verify?group=" + groups); status != want || !renewed {
+				t.Errorf("%s: %d, want %d; renewed: %v", groups, status, want, renewed)
+			}
+		})
+	}
+}
+
 // What is not our cookie of our sign-in method is believed and not renewed.
 func TestNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -50,11 +50,14 @@ func (s *Server) verify(d dialect) handler {
 		if err != nil {
 			return err
 		}
-		if !rule.allows(c.Groups) {
-			return fmt.Errorf("%w: user %q", ErrGroup, c.Subject)
-		}
+		// Renewal comes first, because it asks for the groups of now: one that
+		// was taken away must not let in once more, and one that was given
+		// must not wait for a path without a rule to be asked for.
 		if fromCookie {
 			c = s.renew(w, c)
+		}
+		if !rule.allows(c.Groups) {
+			return fmt.Errorf("%w: user %q", ErrGroup, c.Subject)
 		}
 		setIdentity(w.Header(), c.Identity())
 		w.WriteHeader(http.StatusOK)

@@ -39,7 +39,7 @@ var CheckResults = map[string]string{
 
 // SignInResults are the ways a sign-in ends.
 var SignInResults = []string{
-	"ok", "wrong_credentials", "password_too_long", "bad_identity", "busy", "session_too_large",
+	"ok", "wrong_credentials", "password_too_long", "bad_identity", "busy", "canceled", "session_too_large",
 	"cross_site", "bad_request", "body_too_large", "media_type", "internal",
 }
 
