@@ -67,6 +67,7 @@ var outcomes = []struct {
 	{token.ErrPasswordTooLong, outcome{status: 400, reason: "password_too_long", public: "The password is longer than 72 bytes, which is as much as can be checked."}},
 	{token.ErrIdentity, outcome{status: 400, reason: "bad_identity"}},
 	{token.ErrBusy, outcome{status: 503, reason: "busy", public: "Too many people are signing in just now. Try again in a moment.", retry: 2}},
+	{context.DeadlineExceeded, outcome{status: 503, reason: "busy", public: "Too many people are signing in just now. Try again in a moment.", retry: 10}},
 	// nginx's status for a client that went away, while it waited for its turn
 	// to be hashed for instance. Nobody reads the answer; it is not our failure.
 	{context.Canceled, outcome{status: 499, reason: "canceled", public: "The request was canceled."}},

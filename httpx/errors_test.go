@@ -97,7 +97,7 @@ func TestReasonsAreLabels(t *testing.T) {
 		ErrGroup, ErrPeer, ErrForwarded, ErrRule, errPanic,
 	}
 	signIns := []error{
-		authtoken.ErrCredentials, authtoken.ErrPasswordTooLong, authtoken.ErrIdentity, authtoken.ErrBusy, authtoken.ErrNoKey, context.Canceled,
+		authtoken.ErrCredentials, authtoken.ErrPasswordTooLong, authtoken.ErrIdentity, authtoken.ErrBusy, authtoken.ErrNoKey, context.Canceled, context.DeadlineExceeded,
 		ErrSessionSize, ErrCrossSite, ErrRequest, ErrBodySize, ErrMediaType, errPanic,
 	}
 	elsewhere := []error{ErrNotFound, ErrMethod, ErrNotReady}

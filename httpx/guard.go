@@ -32,7 +32,7 @@ func (s *Server) notEmbedded(r *http.Request) error {
 		return fmt.Errorf("%w: a prefetch does not sign out", ErrCrossSite)
 	}
 	switch h.Get("Sec-Fetch-Site") {
-	case "", "none", "same-origin":
+	case "", "none", "same-origin": // without: docs/design/003-other-sites.md
 		return nil
 	}
 	if h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document" {
@@ -54,7 +54,7 @@ func (s *Server) firstParty(r *http.Request) error {
 	case "none", "same-origin":
 		return nil
 	case "":
-		if s.trustworthy(s.BaseURL) && (loopback(r.Host) || strings.EqualFold(r.Host, s.BaseURL.Host)) {
+		if s.trustworthy(s.BaseURL) && (Loopback(r.Host) || strings.EqualFold(r.Host, s.BaseURL.Host)) {
 			return nil
 		}
 		return fmt.Errorf("%w: nothing says which site asks, and a browser may be silent about it over plain http and to another host than that of AUTHSVC_BASE_URL", ErrCrossSite)
@@ -67,11 +67,11 @@ func prefetch(h http.Header) bool { return strings.Contains(h.Get("Sec-Purpose")
 
 // trustworthy reports whether browsers send Fetch Metadata to u (W3C Secure
 // Contexts, "potentially trustworthy origin").
-func (s *Server) trustworthy(u *url.URL) bool { return u.Scheme == "https" || loopback(u.Host) }
+func (s *Server) trustworthy(u *url.URL) bool { return u.Scheme == "https" || Loopback(u.Host) }
 
-// loopback reports whether host, with or without a port, is this machine by a
+// Loopback reports whether host, with or without a port, is this machine by a
 // name that browsers do not look up.
-func loopback(host string) bool {
+func Loopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ import (
 // maxBody bounds a sign-in in bytes: a name, a password of at most 72 bytes
 // and a return URL.
 const maxBody = 16 << 10
+
+// maxWait is how long a sign-in waits for its turn to be hashed: less than the
+// server's time for an answer, so that there is one.
+const maxWait = 15 * time.Second
 
 // signIn is what a sign-in form or its JSON says.
 type signIn struct {
@@ -55,7 +60,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.Accounts.Check(r.Context(), in.User, in.Password)
+	ctx, cancel := context.WithTimeout(r.Context(), maxWait)
+	defer cancel()
+	id, err := s.Accounts.Check(ctx, in.User, in.Password)
 	if err != nil {
 		known, _ := s.Accounts.Lookup(in.User)
 		return &signInError{in, known.User, err}

@@ -75,7 +75,9 @@ func setIdentity(h http.Header, id token.Identity) {
 }
 
 // deny says no in a dialect. Whatever happened, a panic included, a check is
-// answered with a status that its proxy passes on, and never with 200.
+// answered with a status that its proxy passes on, and never with 200. (What
+// net/http answers before any handler is not ours: 431 to a head of more than
+// 64 KB and 417 to an unknown Expect. Both fail closed.)
 func (s *Server) deny(d dialect) func(http.ResponseWriter, *http.Request, error) {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		o, as := checkOutcome(err), wants(r)
@@ -144,7 +146,7 @@ func parseRule(query string) (rule, error) {
 	}
 	q, err := url.ParseQuery(query)
 	if err != nil {
-		return rule{}, fmt.Errorf("%w: query string", ErrRule)
+		return rule{}, fmt.Errorf("%w: a bad percent escape or a semicolon in its query", ErrRule)
 	}
 	if err := onlyKnown(q, "group"); err != nil {
 		return rule{}, fmt.Errorf("%w: %w", ErrRule, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
 	"authsvc/httpx"
@@ -21,12 +22,13 @@ type service struct {
 	files    []*reload.File // to be watched
 }
 
-// build opens the files and makes every part. It goes on after a problem, so
-// that all are reported at once; with problems there is no service.
-func build(c *config, log *slog.Logger) (*service, []problem) {
-	var problems []problem
+// build opens the files and makes every part. It goes on after a problem, also
+// after those that parse has found, so that all are reported at once; with
+// problems there is no service.
+func build(c *config, problems []problem, log *slog.Logger) (*service, []problem) {
 	wrong := func(name string, err error) {
-		if err != nil {
+		known := slices.ContainsFunc(problems, func(p problem) bool { return p.name == prefix+name })
+		if err != nil && !known {
 			problems = append(problems, problem{prefix + name, err.Error(), ""})
 		}
 	}
@@ -56,12 +58,12 @@ func build(c *config, log *slog.Logger) (*service, []problem) {
 		})
 	}
 	secrets, variable, err := c.secrets()
-	if err == nil {
+	if err == nil && len(c.keyProblems()) == 0 && c.Alg != "" {
 		s.sessions, err = token.New(token.Config{
 			Algorithm: c.Alg, Secrets: secrets, Rotation: c.KeyRotation, TTL: c.SessionTTL, Max: c.SessionMax,
 		})
 	}
-	if err == nil && file != nil {
+	if err == nil && file != nil && s.sessions != nil {
 		err = file.Load() // remembers what it has seen, to tell a change
 	}
 	wrong(variable, err)
@@ -82,7 +84,9 @@ func build(c *config, log *slog.Logger) (*service, []problem) {
 		}
 		users := login.NewHtpasswd(gate)
 		accounts = users
-		wrong("HTPASSWD_FILE", watch("htpasswd", c.HtpasswdFile, users.SetUsers).Load())
+		if c.HtpasswdFile != "" {
+			wrong("HTPASSWD_FILE", watch("htpasswd", c.HtpasswdFile, users.SetUsers).Load())
+		}
 		if c.HtgroupFile != "" {
 			wrong("HTGROUP_FILE", watch("htgroup", c.HtgroupFile, users.SetGroups).Load())
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -11,11 +12,11 @@ import (
 // check validates the configuration as serve would, files included, and prints
 // what was understood.
 func check(_ context.Context, p process) int {
-	c, problems := parse(p.env)
-	var s *service
-	if len(problems) == 0 {
-		s, problems = build(c, slog.New(slog.DiscardHandler))
+	if !p.flags(flag.NewFlagSet("check", flag.ContinueOnError), 0) {
+		return exitUsage
 	}
+	c, problems := parse(p.env)
+	s, problems := build(c, problems, slog.New(slog.DiscardHandler))
 	if len(problems) > 0 {
 		return p.misconfigured(problems)
 	}

@@ -88,7 +88,8 @@ func parse(environ []string) (*config, []problem) {
 		// Kubernetes adds AUTHSVC_SERVICE_HOST and AUTHSVC_PORT_… where a
 		// Service is called authsvc.
 		_, ours := c.given[name]
-		if strings.HasPrefix(name, prefix) && !ours && !strings.HasPrefix(name, prefix+"SERVICE_") && !strings.HasPrefix(name, prefix+"PORT") {
+		kubernetes := strings.HasPrefix(name, prefix+"SERVICE_") || strings.HasPrefix(name, prefix+"PORT") && (strings.HasPrefix(vars[name], "tcp://") || strings.HasPrefix(name, prefix+"PORT_"))
+		if strings.HasPrefix(name, prefix) && !ours && !kubernetes {
 			c.unknown = append(c.unknown, name)
 		}
 	}
@@ -101,7 +102,7 @@ func parse(environ []string) (*config, []problem) {
 			if p := (env.ParseError{}); errors.As(err, &p) {
 				name, err = names[p.Name], p.Err
 			}
-			problems = append(problems, problem{name, err.Error(), ""})
+			problems = append(problems, problem{name, err.Error(), examples[name]})
 		}
 	}
 	// What did not parse is the zero value and would only be reported twice.
@@ -117,9 +118,23 @@ func parse(environ []string) (*config, []problem) {
 	return c, problems
 }
 
+// examples is what to write where a value could not be read.
+var examples = map[string]string{
+	prefix + "BASE_URL":        prefix + "BASE_URL=https://auth.example.com",
+	prefix + "LOG_LEVEL":       prefix + "LOG_LEVEL=debug, =info, =warn or =error",
+	prefix + "SESSION_TTL":     prefix + "SESSION_TTL=1h",
+	prefix + "SESSION_MAX":     prefix + "SESSION_MAX=24h",
+	prefix + "KEY_ROTATION":    prefix + "KEY_ROTATION=24h",
+	prefix + "TRUSTED_PROXIES": prefix + "TRUSTED_PROXIES=127.0.0.1,10.0.0.0/8",
+}
+
 func (c *config) listenProblems() (ps []problem) {
 	for _, l := range []struct{ name, addr string }{{"LISTEN", c.Listen}, {"ADMIN_LISTEN", c.AdminListen}} {
-		if _, _, err := net.SplitHostPort(l.addr); err != nil {
+		_, port, err := net.SplitHostPort(l.addr)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
+		if err != nil {
 			ps = append(ps, problem{prefix + l.name, err.Error(), prefix + l.name + "=127.0.0.1:8080, or =:8080 for all addresses"})
 		}
 	}
@@ -129,10 +144,12 @@ func (c *config) listenProblems() (ps []problem) {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		ps = append(ps, problem{prefix + "LOG_FORMAT", fmt.Sprintf("%q is not a format", c.LogFormat), prefix + "LOG_FORMAT=text or =json"})
 	}
-	if c.BaseURL.Host != "" && c.BaseURL.Scheme == "http" && !isLoopback(c.BaseURL.Host) && !c.CookieInsecure {
+	if c.BaseURL.Host != "" && c.BaseURL.Scheme == "http" && !httpx.Loopback(c.BaseURL.Host) && !c.CookieInsecure {
 		ps = append(ps, problem{prefix + "BASE_URL", "plain http on another host than loopback: whoever is on the way could take the session", prefix + "BASE_URL=https://" + c.BaseURL.Host + ", or " + prefix + "COOKIE_INSECURE=true if that is what you want"})
 	}
-	if c.BaseURL.Host != "" {
+	if _, err := httpx.NewReturns(&c.BaseURL.URL, nil); c.BaseURL.Host != "" && err != nil {
+		ps = append(ps, problem{prefix + "BASE_URL", err.Error(), prefix + "BASE_URL=https://auth.example.com"})
+	} else if c.BaseURL.Host != "" {
 		if _, err := httpx.NewReturns(&c.BaseURL.URL, c.ReturnHosts); err != nil {
 			ps = append(ps, problem{prefix + "RETURN_HOSTS", strings.ReplaceAll(err.Error(), "\n", "; "), ""})
 		}
@@ -147,7 +164,7 @@ func (c *config) loginProblems() (ps []problem) {
 			ps = append(ps, problem{prefix + "HTPASSWD_FILE", "not set, and AUTHSVC_LOGIN=htpasswd needs it", "authsvc hash ann >> users; " + prefix + "HTPASSWD_FILE=users"})
 		}
 	case "name":
-		if !isLoopback(c.Listen) && !c.AllowNameLogin {
+		if !httpx.Loopback(c.Listen) && !c.AllowNameLogin {
 			ps = append(ps, problem{prefix + "LOGIN", "\"name\" lets anyone in under any name, and " + c.Listen + " is an address that others can reach", prefix + "LOGIN=htpasswd, or " + prefix + "ALLOW_NAME_LOGIN=true if that is what you want"})
 		}
 	case "":
@@ -244,7 +261,7 @@ func (c *config) warnings() (ws []string) {
 			ws = append(ws, "no secret is set: a random one was made for this process, so a restart ends all sessions and no other replica accepts them")
 		}
 	}
-	if c.CookieInsecure && c.BaseURL.Scheme == "http" && !isLoopback(c.BaseURL.Host) {
+	if c.CookieInsecure && c.BaseURL.Scheme == "http" && !httpx.Loopback(c.BaseURL.Host) {
 		ws = append(ws, "AUTHSVC_COOKIE_INSECURE=true: the session goes over plain http, whoever is on the way can take it")
 	}
 	if c.given[prefix+"LISTEN"] && !c.given[prefix+"BASE_URL"] {
@@ -268,17 +285,6 @@ func fields() func(yield func(reflect.StructField) bool) {
 }
 
 func variable(f reflect.StructField) string { return prefix + f.Tag.Get("env") }
-
-// isLoopback reports whether a host, with or without port, is this machine.
-func isLoopback(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
-}
 
 // secret is a string that no way of printing shows.
 type secret string
@@ -339,12 +345,13 @@ type proxyAddr struct{ netip.Prefix }
 func (p *proxyAddr) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	if ip, err := netip.ParseAddr(s); err == nil {
+		ip = ip.Unmap() // as peers are compared
 		p.Prefix = netip.PrefixFrom(ip, ip.BitLen())
 		return nil
 	}
 	n, err := netip.ParsePrefix(s)
 	p.Prefix = n
-	if err != nil {
+	if err != nil || n.Addr().Is4In6() {
 		return fmt.Errorf("%q is neither an address nor a network like 10.0.0.0/8", s)
 	}
 	return nil

@@ -42,6 +42,7 @@ func TestConfigurationProblems(t *testing.T) {
 		{"name sign-in for everybody, on purpose", nil, "LOGIN=name LISTEN=:8080 ALLOW_NAME_LOGIN=true", ""},
 		{"name sign-in on ::1", nil, "LOGIN=name LISTEN=[::1]:8080", ""},
 		{"no port", htpasswd, "LISTEN=127.0.0.1", "LISTEN"},
+		{"a port that is none", htpasswd, "LISTEN=127.0.0.1:99999 ADMIN_LISTEN=:http-alt-x", "LISTEN ADMIN_LISTEN"},
 		{"metrics for the public", htpasswd, "ADMIN_LISTEN=127.0.0.1:8080", "ADMIN_LISTEN"},
 		{"plain http for everybody", htpasswd, "BASE_URL=http://auth.example.com", "BASE_URL"},
 		{"plain http for everybody, on purpose", htpasswd, "BASE_URL=http://auth.example.com COOKIE_INSECURE=true", ""},
@@ -71,6 +72,8 @@ func TestConfigurationProblems(t *testing.T) {
 		{"no SameSite", htpasswd, "COOKIE_SAMESITE=", ""},
 		{"a wrong SameSite", htpasswd, "COOKIE_SAMESITE=loose", "COOKIE_SAMESITE"},
 		{"a return URL where a host belongs", htpasswd, "RETURN_HOSTS=https://app.example.com/", "RETURN_HOSTS"},
+		{"a base URL with a port that is none", htpasswd, "BASE_URL=http://127.0.0.1:99999", "BASE_URL"},
+		{"a network of IPv4 addresses written as IPv6", htpasswd, "TRUSTED_PROXIES=::ffff:10.0.0.0/104", "TRUSTED_PROXIES"},
 		{"a proxy by name", htpasswd, "TRUSTED_PROXIES=nginx", "TRUSTED_PROXIES"},
 		{"proxies by address and network", htpasswd, "TRUSTED_PROXIES=10.0.0.7,172.16.0.0/12,::1", ""},
 		{"a wrong level", htpasswd, "LOG_LEVEL=loud", "LOG_LEVEL"},
@@ -105,7 +108,7 @@ func sorted(words []string) string {
 }
 
 func TestWarnings(t *testing.T) {
-	c, problems := parse([]string{"AUTHSVC_LOGIN=name", "AUTHSVC_SESION_TTL=1h", "AUTHSVC_SERVICE_HOST=10.0.0.1", "AUTHSVC_PORT_8080_TCP=tcp://10.0.0.1:8080", "AUTHSVC_LISTEN=127.0.0.1:9000"})
+	c, problems := parse([]string{"AUTHSVC_LOGIN=name", "AUTHSVC_SESION_TTL=1h", "AUTHSVC_SERVICE_HOST=10.0.0.1", "AUTHSVC_PORT=tcp://10.0.0.1:8080", "AUTHSVC_PORT_8080_TCP=tcp://10.0.0.1:8080", "AUTHSVC_LISTEN=127.0.0.1:9000"})
 	if problems != nil {
 		t.Fatal(problems)
 	}
@@ -115,7 +118,10 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("no warning %q in:\n%s", want, got)
 		}
 	}
-	if strings.Contains(got, "SERVICE_HOST") || strings.Contains(got, "PORT_8080") {
+	if c, _ := parse([]string{"AUTHSVC_PORT=9090"}); len(c.unknown) != 1 {
+		t.Error("nobody says that AUTHSVC_PORT does nothing")
+	}
+	if strings.Contains(got, "SERVICE_HOST") || strings.Contains(got, "AUTHSVC_PORT") {
 		t.Errorf("what Kubernetes sets is warned of:\n%s", got)
 	}
 }

@@ -85,7 +85,7 @@ const usage = `authsvc puts a sign-in in front of any web app.
   authsvc secret             print a new master secret
       --signs-from=+10m      ... as a line for AUTHSVC_SECRETS_FILE
   authsvc hash USER          read a password, print a line for the htpasswd file
-      --cost=12              ... with another bcrypt cost
+      hash --cost=14 USER    ... with another bcrypt cost
   authsvc token --user NAME  print a bearer token for a machine client
       --group G --name N --email E --ttl 1h
   authsvc health             is the service of this configuration alive?

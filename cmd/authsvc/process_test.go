@@ -66,6 +66,7 @@ func TestSmallCommands(t *testing.T) {
 	expect(t, nil, strings.Repeat("a", 73), 1, `^$`, `72 bytes`, "hash", "ann")
 	expect(t, nil, "x", 1, `^$`, `a:b`, "hash", "--cost=4", "a:b")
 	expect(t, nil, "x", 2, `^$`, `takes 1 arguments`, "hash")
+	expect(t, nil, "", 2, `^$`, `takes 0 arguments`, "check", "x")
 	expect(t, nil, "", 0, `^authsvc .*, go1\.`, `^$`, "version")
 	expect(t, nil, "", 0, `authsvc hash USER`, `^$`, "help")
 	expect(t, nil, "", 2, `^$`, `there is no command "frobnicate"`, "frobnicate")
@@ -91,9 +92,9 @@ func TestCheckCommand(t *testing.T) {
 	// All at once: what can be seen in the environment …
 	expect(t, []string{"AUTHSVC_LOGIN=name", "AUTHSVC_LISTEN=:0", "AUTHSVC_SESSION_TTL=x"}, "", 2, `^$`, `(?s)2 problems.*SESSION_TTL.*AUTHSVC_LOGIN`, "check")
 	// … and what in the files.
-	env = []string{"AUTHSVC_LOGIN=htpasswd", "AUTHSVC_HTPASSWD_FILE=" + file("bad", "ann:$apr1$abc$def\nbob\n"), "AUTHSVC_HTGROUP_FILE=" + dir + "/none",
+	env = []string{"AUTHSVC_LOGIN=htpasswd", "AUTHSVC_LOG_FORMAT=xml", "AUTHSVC_HTPASSWD_FILE=" + file("bad", "ann:$apr1$abc$def\nbob\n"), "AUTHSVC_HTGROUP_FILE=" + dir + "/none",
 		"AUTHSVC_SECRETS_FILE=" + file("secrets", "now "+good)}
-	out = expect(t, env, "", 2, `^$`, `(?s)3 problems.*AUTHSVC_SECRETS_FILE: secrets ".*": line 1: .*AUTHSVC_HTPASSWD_FILE: htpasswd ".*": line 1: not bcrypt.*line 2: .*AUTHSVC_HTGROUP_FILE: htgroup ".*": `, "check")
+	out = expect(t, env, "", 2, `^$`, `(?s)4 problems.*AUTHSVC_LOG_FORMAT.*AUTHSVC_SECRETS_FILE: secrets ".*": line 1: .*AUTHSVC_HTPASSWD_FILE: htpasswd ".*": line 1: not bcrypt.*line 2: .*AUTHSVC_HTGROUP_FILE: htgroup ".*": `, "check")
 	_, complaint, _ := proc.Run(t, env, "", "check")
 	if strings.Contains(out+complaint, good) || strings.Contains(complaint, "apr1") {
 		t.Errorf("the error repeats a secret: %s", complaint)
@@ -119,6 +120,7 @@ func TestTokenCommand(t *testing.T) {
 	expect(t, []string{"AUTHSVC_SECRET=" + good}, "", 1, `^$`, `user name is empty`, "token")
 	expect(t, []string{"AUTHSVC_LOGIN=name"}, "", 1, `^$`, `no secret is set`, "token", "--user=ci")
 	expect(t, nil, "", 2, `^$`, `AUTHSVC_SECRET: not set`, "token", "--user=ci")
+	expect(t, []string{"AUTHSVC_SECRET=" + good, "AUTHSVC_SESSION_TTL=soon"}, "", 2, `^$`, `problem:\n  AUTHSVC_SESSION_TTL: .*"soon"`, "token", "--user=ci")
 }
 
 // SIGTERM: first not ready, then what runs may finish, then gone with status 0.
@@ -280,5 +282,50 @@ func TestReplaceSecret(t *testing.T) {
 		if strings.Contains(s.Output(), strings.Fields(second)[1]) {
 			t.Error("the log has the secret")
 		}
+	}
+}
+
+// A client cannot hold more of the service than a bounded head.
+func TestHeadIsBounded(t *testing.T) {
+	s := proc.Authsvc(t, "AUTHSVC_LOGIN=name")
+	for size, want := range map[int]int{32 << 10: 401, 128 << 10: 431} {
+		if status, _, _ := ask(t, "GET", s.URL+"/verify", "", "X-Large", strings.Repeat("a", size)); status != want {
+			t.Errorf("a head of %d bytes: %d, want %d", size, status, want)
+		}
+	}
+}
+
+// More sign-ins at once than can be hashed in reasonable time are told to come
+// back; those that wait get their turn.
+func TestSignInFlood(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(expect(t, nil, "correct horse\n", 0, `.`, `^$`, "hash", "--cost=10", "ann")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := proc.Authsvc(t, "AUTHSVC_LOGIN=htpasswd", "AUTHSVC_SECRET="+good, "AUTHSVC_HTPASSWD_FILE="+path)
+	const clients = 200 // no machine hashes so many at a time with 17 places a processor
+	answers := make(chan int, clients)
+	for range clients {
+		go func() {
+			r, _ := http.NewRequest("POST", s.URL+"/login", strings.NewReader("user_name=ann&password=correct+horse"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				answers <- 0
+				return
+			}
+			answer.Body.Close()
+			if answer.StatusCode == 503 && answer.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+			answers <- answer.StatusCode
+		}()
+	}
+	got := map[int]int{}
+	for range clients {
+		got[<-answers]++
+	}
+	if got[200] == 0 || got[503] == 0 || got[200]+got[503] != clients {
+		t.Errorf("answers: %v, want some 200, some 503 and nothing else", got)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,13 +25,13 @@ const (
 
 // serve is parse → build → listen → wait.
 func serve(ctx context.Context, p process) int {
+	if !p.flags(flag.NewFlagSet("serve", flag.ContinueOnError), 0) {
+		return exitUsage
+	}
 	c, problems := parse(p.env)
 	log := newLog(c, p.stderr)
-	s, more := (*service)(nil), []problem(nil)
-	if len(problems) == 0 {
-		s, more = build(c, log)
-	}
-	if problems = append(problems, more...); len(problems) > 0 {
+	s, problems := build(c, problems, log)
+	if len(problems) > 0 {
 		return p.misconfigured(problems)
 	}
 	for _, w := range c.warnings() {
@@ -61,14 +62,13 @@ func (s *service) listenAndServe(ctx context.Context, c *config, log *slog.Logge
 		public.Close()
 		return fmt.Errorf("AUTHSVC_ADMIN_LISTEN: %w", err)
 	}
-	servers := map[*http.Server]net.Listener{
-		newServer(s.http.Public(), log): public,
-		newServer(s.http.Admin(), log):  admin,
-	}
+	// In the order in which they stop: probes are answered to the end.
+	servers := []*http.Server{newServer(s.http.Public(), log), newServer(s.http.Admin(), log)}
+	listeners := []net.Listener{public, admin}
 	g, ctx := errgroup.WithContext(ctx)
-	for server, listener := range servers {
+	for i, server := range servers {
 		g.Go(func() error {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil
@@ -107,11 +107,12 @@ func (s *service) listenAndServe(ctx context.Context, c *config, log *slog.Logge
 		time.Sleep(lameDuck)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
-		var errs []error
-		for server := range servers {
-			errs = append(errs, server.Shutdown(end))
+		for _, server := range servers {
+			if err := server.Shutdown(end); err != nil {
+				return fmt.Errorf("requests were still running after %v: %w", drain, err)
+			}
 		}
-		return errors.Join(errs...)
+		return nil
 	})
 	s.http.SetReady(true)
 	log.Info("ready", "public", public.Addr().String(), "admin", admin.Addr().String(), "base_url", c.BaseURL.String(), "login", c.Login, "alg", string(c.Alg), "version", version())

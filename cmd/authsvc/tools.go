@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,8 +136,13 @@ func mintToken(_ context.Context, p process) int {
 	if !p.flags(f, 0) {
 		return exitUsage
 	}
-	c, _ := parse(p.env) // who may sign in, and where, does not matter here
-	if problems := c.keyProblems(); len(problems) > 0 {
+	// Who may sign in, and where, does not matter here.
+	c, problems := parse(p.env)
+	problems = slices.DeleteFunc(problems, func(q problem) bool {
+		name := strings.TrimPrefix(q.name, prefix)
+		return !strings.HasPrefix(name, "SECRET") && !strings.HasPrefix(name, "SESSION_") && name != "ALG" && name != "KEY_ROTATION"
+	})
+	if len(problems) > 0 {
 		return p.misconfigured(problems)
 	}
 	if c.Secret == "" && c.SecretFile == "" && c.SecretsFile == "" {
@@ -166,6 +172,9 @@ func mintToken(_ context.Context, p process) int {
 
 // health asks the admin listener of this configuration, as Docker does.
 func health(ctx context.Context, p process) int {
+	if !p.flags(flag.NewFlagSet("health", flag.ContinueOnError), 0) {
+		return exitUsage
+	}
 	c, _ := parse(p.env)
 	host, port, err := net.SplitHostPort(c.AdminListen)
 	if err != nil {
@@ -180,7 +189,8 @@ func health(ctx context.Context, p process) int {
 	if err != nil {
 		return p.fail("health", err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	// Not through a proxy, whatever HTTP_PROXY says.
+	answer, err := (&http.Client{Transport: &http.Transport{}}).Do(r)
 	if err != nil {
 		return p.fail("health", err)
 	}
