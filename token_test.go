@@ -192,7 +192,7 @@ func TestForgedTokens(t *testing.T) {
 		{"another key under its own kid", compact(with(header, "kid", "mine"), claims, by(strange)), "unknown_key"},
 		{"another key in the header", compact(with(header, "kid", "mine", "jwk", map[string]string{"kty": "OKP", "crv": "Ed25519", "x": "AA"}), claims, by(strange)), "unknown_key"},
 		{"a token of another purpose, by typ", compact(with(header, "typ", "authsvc-state+jwt"), claims, by(key)), "wrong_purpose"},
-		{"a token of another purpose, by aud", compact(header, with(claims, "aud", "authsvc-state"), by(key)), "wrong_purpose"},
+		{"a token of another purpose, by aud", compact(header, with(claims, "aud", []string{"authsvc-state"}), by(key)), "wrong_purpose"},
 		{"a token of another issuer", compact(header, with(claims, "iss", "someone"), by(key)), "wrong_purpose"},
 		{"alg none", compact(with(header, "alg", "none"), claims, none), "malformed"},
 		{"alg none with a signature", compact(with(header, "alg", "none"), claims, by(key)), "algorithm"},

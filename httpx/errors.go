@@ -48,6 +48,7 @@ var outcomes = []struct {
 }{
 	{ErrNoSession, outcome{status: 401, reason: "no_session", public: "You are not signed in."}},
 	{token.ErrExpired, outcome{status: 401, reason: "expired", public: "Your session has ended."}},
+	{token.ErrRevoked, outcome{status: 401, reason: "revoked", public: "Your session was ended."}},
 	{token.ErrNotYetValid, outcome{status: 401, reason: "not_yet_valid", public: "Your session begins in the future: a clock is wrong."}},
 	{ErrSessionSize, outcome{status: 500, reason: "session_too_large", public: "Your session does not fit in a cookie: your account has too many or too long groups. Ask who runs this service to narrow them."}},
 	{token.ErrTooLarge, outcome{status: 401, reason: "too_large", public: "Your session is not valid."}},

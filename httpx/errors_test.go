@@ -93,7 +93,7 @@ func TestEverySentinelHasARow(t *testing.T) {
 func TestReasonsAreLabels(t *testing.T) {
 	checks := []error{
 		ErrNoSession, authtoken.ErrExpired, authtoken.ErrNotYetValid, authtoken.ErrTooLarge, authtoken.ErrMalformed, authtoken.ErrUnknownKey,
-		authtoken.ErrAlgorithm, authtoken.ErrSignature, authtoken.ErrPurpose, authtoken.ErrClaims,
+		authtoken.ErrAlgorithm, authtoken.ErrSignature, authtoken.ErrPurpose, authtoken.ErrClaims, authtoken.ErrRevoked,
 		ErrGroup, ErrPeer, ErrForwarded, ErrRule, errPanic,
 	}
 	signIns := []error{

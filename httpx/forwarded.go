@@ -16,8 +16,28 @@ var ErrForwarded = errors.New("forwarded headers refused")
 
 // original is the request a proxy asks about.
 type original struct {
-	Method string   // as the client sent it; "" if the proxy did not say
-	URL    *url.URL // absolute; nil where the dialect allows none and none was sent
+	Method string // as the client sent it; "" if the proxy did not say
+	origin origin
+	uri    string // path and query as the client sent them, judged by checkURI; "" where the dialect allows none and none was sent
+}
+
+// URL is the absolute URL of the request, nil if the proxy did not say. It is
+// made only when somebody is sent there: most checks are allowed.
+//
+// Nothing in the path can lead to another host: the origin is written out, ends
+// with the slash that the path begins with, and only then is it parsed. What
+// net/url would have to encode is encoded here, byte by byte; it would decode
+// the whole path first and so lose which slashes were written %2F.
+func (o original) URL() *url.URL {
+	if o.uri == "" {
+		return nil
+	}
+	path, query := cutBefore(o.uri, "?")
+	u, err := url.Parse(o.origin.String() + percentEncode(path, "\"<>`{}|^") + percentEncode(query, ""))
+	if err != nil {
+		return nil // checkURI has refused what cannot be parsed
+	}
+	return u
 }
 
 // originalFromURL reads the headers of nginx and ingress-nginx: X-Original-URL
@@ -35,7 +55,7 @@ func originalFromURL(h http.Header) (original, error) {
 	if err != nil {
 		return original{}, err
 	}
-	const name = "X-Original-URL"
+	const name = "X-Original-Url"
 	value, ok, err := single(h, name)
 	if err != nil {
 		return original{}, err
@@ -52,11 +72,10 @@ func originalFromURL(h http.Header) (original, error) {
 	if err != nil {
 		return original{}, refuse(name, "%w%s", err, excerpt(scheme+"://"+host))
 	}
-	u, err := joinURI(o, uri)
-	if err != nil {
+	if err := checkURI(uri); err != nil {
 		return original{}, refuse(name, "%w", err)
 	}
-	return original{method, u}, nil
+	return original{method, o, uri}, nil
 }
 
 // originalFromForwarded reads the headers of Traefik and Caddy:
@@ -65,7 +84,7 @@ func originalFromURL(h http.Header) (original, error) {
 // one which is missing is a refusal and not a default. Errors wrap
 // ErrForwarded and never hold a query string.
 func originalFromForwarded(h http.Header) (original, error) {
-	if err := refusePresent(h, "X-Original-URL", "X-Original-Method"); err != nil {
+	if err := refusePresent(h, "X-Original-Url", "X-Original-Method"); err != nil {
 		return original{}, err
 	}
 	method, err := forwardedMethod(h, "X-Forwarded-Method")
@@ -108,38 +127,43 @@ func originalFromForwarded(h http.Header) (original, error) {
 	if err != nil {
 		return original{}, refuse("X-Forwarded-Host", "%w%s", err, excerpt(host))
 	}
-	u, err := joinURI(o, uri)
-	if err != nil {
+	if err := checkURI(uri); err != nil {
 		return original{}, refuse("X-Forwarded-Uri", "%w", err)
 	}
-	return original{method, u}, nil
+	return original{method, o, uri}, nil
 }
 
-// joinURI returns the URL of a request for uri, path and query as the client
-// sent them, at o. Nothing in uri can lead to another host: o is written out,
-// ends the authority with the slash that uri begins with, and only then parsed.
-func joinURI(o origin, uri string) (*url.URL, error) {
+// checkURI refuses what can be read in two ways.
+func checkURI(uri string) error {
 	if !strings.HasPrefix(uri, "/") {
-		return nil, errors.New("the path must begin with a slash")
+		return errors.New("the path must begin with a slash")
 	}
-	// No client sends a fragment. A rule that stops reading at it and an
-	// application that does not would see two paths (oauth2-proxy CVE-2026-41059).
-	if strings.Contains(uri, "#") {
-		return nil, errors.New("it has a fragment")
+	for i := 0; i < len(uri); i++ {
+		switch uri[i] {
+		case '#':
+			// No client sends a fragment. A rule that stops reading at it and an
+			// application that does not would see two paths (oauth2-proxy
+			// CVE-2026-41059).
+			return errors.New("it has a fragment")
+		case '\\':
+			// A slash to browsers and some servers.
+			return errors.New("a backslash in the path")
+		case '%':
+			if i+2 >= len(uri) || !isHex(uri[i+1]) || !isHex(uri[i+2]) {
+				return errors.New("a bad percent escape in the path")
+			}
+		case '?': // the query is data; only a fragment could end it
+			if strings.Contains(uri[i:], "#") {
+				return errors.New("it has a fragment")
+			}
+			return nil
+		}
 	}
-	path, query := cutBefore(uri, "?")
-	// A slash to browsers and some servers. In a query it is data.
-	if strings.Contains(path, `\`) {
-		return nil, errors.New("a backslash in the path")
-	}
-	// What net/url would have to encode is encoded here, byte by byte. It would
-	// decode the whole path first and so lose which slashes were written %2F.
-	u, err := url.Parse(o.String() + percentEncode(path, "\"<>`{}|^") + percentEncode(query, ""))
-	if err != nil {
-		// Not wrapped: the text of a url.Error is the whole URL.
-		return nil, errors.New("a bad percent escape in the path")
-	}
-	return u, nil
+	return nil
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 // forwardedMethod returns the method in the named header, "" if there is none.
@@ -148,7 +172,7 @@ func forwardedMethod(h http.Header, name string) (string, error) {
 	if err != nil || !ok {
 		return "", err
 	}
-	if method == "" || len(method) > 32 || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+	if method == "" || len(method) > 32 || strings.ContainsFunc(method, func(r rune) bool { return r < 'A' || r > 'Z' }) {
 		return "", refuse(name, "not a method in capital letters%s", excerpt(method))
 	}
 	return method, nil
@@ -165,7 +189,7 @@ func needed(h http.Header, name string) (string, error) {
 // single returns the one value of a header, which may be repeated if it says
 // the same each time.
 func single(h http.Header, name string) (value string, ok bool, err error) {
-	values := h.Values(name)
+	values := h[name]
 	if len(values) == 0 {
 		return "", false, nil
 	}
@@ -185,9 +209,10 @@ func single(h http.Header, name string) (value string, ok bool, err error) {
 	return values[0], true, nil
 }
 
-// forwardedNames are the headers that are believed in one family or the other.
+// forwardedNames are the headers that are believed in one family or the other,
+// spelled as http.Header keeps them: looking another spelling up allocates.
 var forwardedNames = []string{
-	"X-Original-URL", "X-Original-Method",
+	"X-Original-Url", "X-Original-Method",
 	"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method",
 }
 
@@ -197,7 +222,7 @@ var forwardedNames = []string{
 // way cannot tell from X-Forwarded-Uri; only an attacker sends them.
 func refusePresent(h http.Header, names ...string) error {
 	for _, name := range names {
-		if len(h.Values(name)) > 0 {
+		if len(h[name]) > 0 {
 			return refuse(name, "it belongs to the other kind of proxy; use the endpoint made for yours")
 		}
 	}

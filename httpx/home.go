@@ -8,13 +8,13 @@ import (
 )
 
 // home greets: the tutorial's words for curl, who you are for a browser.
-func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) home(w *exchange, r *http.Request) error {
 	if wants(r) != html {
 		writeText(w, http.StatusOK, "hello world")
 		return nil
 	}
 	user := ""
-	if c, _, err := s.session(r); err == nil {
+	if c, _, err := s.session(r, w.began); err == nil {
 		user = c.Subject
 	}
 	s.render(w, http.StatusOK, "home", page.Home{User: user})
@@ -22,8 +22,8 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
 }
 
 // show tells who the session is about, and renews it.
-func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
-	c, fromCookie, err := s.session(r)
+func (s *Server) show(w *exchange, r *http.Request) error {
+	c, fromCookie, err := s.session(r, w.began)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 	case html:
 		s.render(w, http.StatusOK, "show", page.Show{
 			User: c.Subject, Name: c.Name, Email: c.Email, Groups: c.Groups,
-			Since: c.AuthTime.UTC(), Until: c.ExpiresAt.UTC(), Permanent: c.Permanent,
+			Since: c.AuthTime.Time().UTC(), Until: c.Expires.Time().UTC(), Permanent: c.Permanent,
 		})
 	case jsonText:
 		writeJSON(w, http.StatusOK, c)
@@ -56,8 +56,8 @@ func (s *Server) showFailed(w http.ResponseWriter, r *http.Request, err error) {
 
 // logout takes the cookie away. Without revocation that is all it can do: a
 // copy of the token stays good until its exp.
-func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
-	c, fromCookie, err := s.session(r)
+func (s *Server) logout(w *exchange, r *http.Request) error {
+	c, fromCookie, err := s.session(r, w.began)
 	if err == nil && fromCookie {
 		s.Metrics.SignedOut()
 		s.Log.Info("signed out", "user", c.Subject, "via", c.Via, "peer", r.RemoteAddr)

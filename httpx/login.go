@@ -33,7 +33,7 @@ type signIn struct {
 }
 
 // loginForm shows the form; rd survives only if it would be followed.
-func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) loginForm(w *exchange, r *http.Request) error {
 	s.renderLogin(w, http.StatusOK, signIn{Return: r.URL.Query().Get("rd")}, "")
 	return nil
 }
@@ -55,7 +55,7 @@ func (s *Server) renderLogin(w http.ResponseWriter, status int, in signIn, compl
 }
 
 // login answers /login and the tutorial's /do_login.
-func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) login(w *exchange, r *http.Request) error {
 	in, err := readSignIn(w, r)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		known, _ := s.Accounts.Lookup(in.User)
 		return &signInError{in, known.User, err}
 	}
-	raw, claims, err := s.Sessions.Mint(id, token.Grant{Via: s.Method, Permanent: in.Permanent})
+	raw, claims, err := s.Sessions.Mint(id, token.Grant{Via: s.Method, Permanent: in.Permanent}, w.began)
 	if errors.Is(err, token.ErrTooLarge) {
 		err = ErrSessionSize // of what we sign, not of what we were sent
 	}

@@ -8,34 +8,37 @@ import (
 	"time"
 )
 
-// recorder remembers the status that was written.
-type recorder struct {
+// exchange is one request being answered: the ResponseWriter of its handler,
+// which remembers when it began and with what status it was answered. A request
+// has one time: whether a session is valid, due or past does not change on the
+// way (and asking for the time is 50 ns).
+type exchange struct {
 	http.ResponseWriter
+	began  time.Time
 	status int
 }
 
-func (w *recorder) WriteHeader(status int) {
+func (w *exchange) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *recorder) Write(p []byte) (int, error) {
+func (w *exchange) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *exchange) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // serve is what happens around every handler: the guard, one place for errors
 // and panics, metrics, and the access line.
 func (s *Server) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		w := &recorder{ResponseWriter: rw}
+		w := &exchange{ResponseWriter: rw, began: time.Now()}
 		s.always(w.Header())
 		err := s.try(rt, w, r)
 		switch {
@@ -48,7 +51,7 @@ func (s *Server) serve(rt route) http.Handler {
 		if w.status == 0 {
 			w.WriteHeader(http.StatusOK)
 		}
-		took := time.Since(start)
+		took := time.Since(w.began)
 		s.Metrics.Request(rt.name, w.status, took)
 		if rt.count != nil {
 			rt.count(err, took)
@@ -60,7 +63,7 @@ func (s *Server) serve(rt route) http.Handler {
 // try runs the guard and the handler and turns a panic into an error: a check
 // whose handler panics is refused like any other failure, and never ends as a
 // connection that closed.
-func (s *Server) try(rt route, w http.ResponseWriter, r *http.Request) (err error) {
+func (s *Server) try(rt route, w *exchange, r *http.Request) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("panic", "route", rt.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -75,25 +78,28 @@ func (s *Server) try(rt route, w http.ResponseWriter, r *http.Request) (err erro
 	return rt.handle(w, r)
 }
 
+// The headers of every answer. The lists are shared by all answers and never
+// written to: one more allocation each was 15 ns of a check, and there are four.
+var (
+	noStore      = []string{"no-store"}
+	varies       = []string{"Cookie, Accept"}
+	nosniff      = []string{"nosniff"}
+	noReferrer   = []string{"no-referrer"}
+	ownReferrers = []string{"same-origin"}
+)
+
 // always sets the headers of every answer. A handler that writes what anyone
 // may keep replaces Cache-Control.
 func (s *Server) always(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Cookie, Accept")
-	h.Set("X-Content-Type-Options", "nosniff")
-	// no-referrer makes browsers send "Origin: null" with a form post. Where
-	// they send Fetch Metadata too, that does no harm; over plain http to
-	// another host they do not, and signing in would be refused.
-	if s.trustworthy(s.BaseURL) {
-		h.Set("Referrer-Policy", "no-referrer")
-	} else {
-		h.Set("Referrer-Policy", "same-origin")
-	}
+	h["Cache-Control"] = noStore
+	h["Vary"] = varies
+	h["X-Content-Type-Options"] = nosniff
+	h["Referrer-Policy"] = s.referrer
 }
 
 // access writes the line of one request. Query strings, cookies and the
 // headers with credentials are never in it.
-func (s *Server) access(rt route, w *recorder, r *http.Request, err error, took time.Duration) {
+func (s *Server) access(rt route, w *exchange, r *http.Request, err error, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case w.status >= 500 && w.status != http.StatusServiceUnavailable:

@@ -23,7 +23,7 @@ const (
 	maxRawHeader  = 4096        // bytes of all cookies: proxies read 8 KB of them in one line, or lock the browser out
 )
 
-func (s *Server) addCookie(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) addCookie(w *exchange, r *http.Request) error {
 	q, err := rawQuery(r, "name", "value", "max_age")
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Server) addCookie(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) deleteCookie(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) deleteCookie(w *exchange, r *http.Request) error {
 	q, err := rawQuery(r, "name")
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (s *Server) deleteCookie(w http.ResponseWriter, r *http.Request) error {
 // showCookies lists the cookies of the request. A session in the answer's text
 // could be read by a script that HttpOnly keeps from the cookie, so neither
 // our cookie's value is shown nor what looks like a JWT under another name.
-func (s *Server) showCookies(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) showCookies(w *exchange, r *http.Request) error {
 	type cookie struct {
 		Name  string `json:"name"`
 		Value string `json:"value"`

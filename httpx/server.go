@@ -54,6 +54,10 @@ type Server struct {
 	origins *http.CrossOriginProtection
 	pages   *page.Set
 	ready   atomic.Bool
+	// referrer is no-referrer, which makes browsers send "Origin: null" with
+	// a form post. Where they send Fetch Metadata too, that does no harm; over
+	// plain http to another host they do not, and signing in would be refused.
+	referrer []string
 }
 
 // New makes a Server that is not ready yet.
@@ -71,6 +75,10 @@ func New(cfg Config) (*Server, error) {
 	// is the one origin that is ours whatever Host says.
 	if err := s.origins.AddTrustedOrigin(s.origin()); err != nil {
 		return nil, fmt.Errorf("base URL: %w", err)
+	}
+	s.referrer = noReferrer
+	if !s.trustworthy(s.BaseURL) {
+		s.referrer = ownReferrers
 	}
 	s.pages, err = page.New()
 	return s, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"authsvc/token"
 )
@@ -19,7 +20,7 @@ import (
 func TestCheckPolicy(t *testing.T) {
 	s, _ := newServer(t)
 	mint := func(user string, g token.Grant) string {
-		raw, _, err := s.Sessions.Mint(everybody()[user], g)
+		raw, _, err := s.Sessions.Mint(everybody()[user], g, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +188,7 @@ func TestChecksAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		user := []string{"letian", "ann", "broken", "busy"}[i%4]
-		raw, _, err := s.Sessions.Mint(everybody()[user], token.Grant{Via: s.Method})
+		raw, _, err := s.Sessions.Mint(everybody()[user], token.Grant{Via: s.Method}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +225,7 @@ func TestChecksAreCounted(t *testing.T) {
 		`authsvc_checks_total{dialect="plain",reason="group",result="refused"} 1`,
 		`authsvc_checks_total{dialect="plain",reason="no_session",result="sign_in"} 1`,
 		`authsvc_checks_total{dialect="forward",reason="forwarded",result="refused"} 1`,
-		`authsvc_check_duration_seconds_count{dialect="plain"} 5`,
+		`authsvc_http_request_duration_seconds_count{route="verify"} 5`,
 		`authsvc_duplicate_cookies_total 1`,
 		`authsvc_http_requests_total{code="2xx",route="verify"} 3`,
 	} {

@@ -8,8 +8,8 @@ import (
 
 // jwks publishes the public keys, to be kept for less than the time between a
 // key's publication and its first signature.
-func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
-	set, maxAge, err := s.Sessions.JWKS()
+func (s *Server) jwks(w *exchange, _ *http.Request) error {
+	set, maxAge, err := s.Sessions.JWKS(w.began)
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // static serves the stylesheet and what else the pages need.
-func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) static(w *exchange, r *http.Request) error {
 	file, mediaType, ok := s.pages.File(r.PathValue("file"))
 	if !ok {
 		return ErrNotFound

@@ -34,7 +34,7 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for reason := range CheckResults {
-		m.Check("nginx", reason, time.Millisecond)
+		m.Check("nginx", reason)
 	}
 	for _, r := range SignInResults {
 		m.SignIn("name", r, time.Millisecond)

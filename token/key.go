@@ -44,6 +44,7 @@ type key struct {
 	method  jwt.SigningMethod
 	private any
 	public  any
+	head    string // the encoded header of its tokens
 	times   span
 
 	verified atomic.Uint64 // tokens accepted under this key

@@ -86,6 +86,7 @@ type keyset struct {
 	from, to time.Time
 	signing  *key // nil before the first secret's instant
 	byKID    map[string]*key
+	byHead   map[string]*key
 	ordered  []*key // by the instant they sign from
 	jwks     []byte
 }
@@ -146,7 +147,7 @@ func (r *keyring) at(t time.Time) (*keyset, error) {
 }
 
 func (r *keyring) build(secrets []Secret, at time.Time) (*keyset, map[id]*key, error) {
-	set := &keyset{from: at.Add(-r.rotation), to: at.Add(r.rotation), byKID: map[string]*key{}}
+	set := &keyset{from: at.Add(-r.rotation), to: at.Add(r.rotation), byKID: map[string]*key{}, byHead: map[string]*key{}}
 	derived := map[id]*key{}
 	bound := func(t time.Time) { // the set holds until the next instant and since the last
 		if t.After(at) {
@@ -178,6 +179,9 @@ func (r *keyring) build(secrets []Secret, at time.Time) (*keyset, map[id]*key, e
 				return nil, nil, fmt.Errorf("derive key: %w", err)
 			}
 			fresh.times = times
+			if fresh.head, err = encodeHeader(r.alg, fresh.kid, r.purpose.typ()); err != nil {
+				return nil, nil, err
+			}
 			if ok {
 				fresh.verified.Store(old.verified.Load())
 			}
@@ -185,6 +189,7 @@ func (r *keyring) build(secrets []Secret, at time.Time) (*keyset, map[id]*key, e
 		}
 		derived[id] = k
 		set.byKID[k.kid] = k
+		set.byHead[k.head] = k
 		set.ordered = append(set.ordered, k)
 		if !at.Before(times.sign) && at.Before(times.until) {
 			set.signing = k

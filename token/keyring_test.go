@@ -76,7 +76,7 @@ func TestRotationEndsNoSession(t *testing.T) {
 		a, err := New(Config{
 			Algorithm: HS256, Rotation: time.Hour, TTL: 90 * time.Minute, Max: 2 * time.Hour,
 			Secrets: []Secret{mustSecret(t, secretA, time.Time{}), mustSecret(t, secretB, time.Now().Add(25*time.Hour+10*time.Minute))},
-		})
+		}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,12 +87,12 @@ func TestRotationEndsNoSession(t *testing.T) {
 		var all []issued
 		published := map[string]time.Time{}
 		for range 48 * 20 {
-			for _, k := range a.Keys() {
+			for _, k := range a.Keys(time.Now()) {
 				if _, ok := published[k.KID]; !ok {
 					published[k.KID] = time.Now()
 				}
 			}
-			raw, _, err := a.Mint(Identity{User: "letian"}, Grant{})
+			raw, _, err := a.Mint(Identity{User: "letian"}, Grant{}, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestRotationEndsNoSession(t *testing.T) {
 			}
 			all = append(all, issued{raw, time.Now()})
 			for _, s := range all {
-				_, err := a.Verify(s.raw)
+				_, err := a.Verify(s.raw, time.Now())
 				switch age := time.Since(s.at); {
 				case age < 90*time.Minute && err != nil:
 					t.Fatalf("a session of %v is refused: %v", age, err)
@@ -138,25 +138,25 @@ func signer(t *testing.T, raw string) string {
 func TestClockSetBack(t *testing.T) {
 	a := newAuthority(t, EdDSA)
 	now := time.Now()
-	raw, _, err := a.mint(Identity{User: "letian"}, Grant{}, now)
+	raw, _, err := a.Mint(Identity{User: "letian"}, Grant{}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.verify(raw, now.Add(90*24*time.Hour)); !errors.Is(err, ErrUnknownKey) {
+	if _, err := a.Verify(raw, now.Add(90*24*time.Hour)); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("three months later: %v, want its key retired", err)
 	}
-	if _, err := a.verify(raw, now); err != nil {
+	if _, err := a.Verify(raw, now); err != nil {
 		t.Errorf("clock set back again: %v", err)
 	}
 }
 
 func TestSecretsMustBeInForce(t *testing.T) {
 	cfg := Config{Algorithm: EdDSA, Rotation: time.Hour, TTL: time.Hour, Max: time.Hour}
-	if _, err := New(cfg); err == nil {
+	if _, err := New(cfg, time.Now()); err == nil {
 		t.Error("no secret is accepted")
 	}
 	cfg.Secrets = []Secret{mustSecret(t, secretA, time.Now().Add(time.Hour))}
-	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "no secret signs yet") {
+	if _, err := New(cfg, time.Now()); err == nil || !strings.Contains(err.Error(), "no secret signs yet") {
 		t.Errorf("only a future secret: %v", err)
 	}
 }

@@ -52,7 +52,7 @@ func build(c *config, problems []problem, log *slog.Logger) (*service, []problem
 		file = watch("secrets", c.SecretsFile, func(data []byte) error {
 			secrets, err := token.ParseSecrets(data)
 			if err == nil {
-				err = s.sessions.SetSecrets(secrets)
+				err = s.sessions.SetSecrets(secrets, time.Now())
 			}
 			return err
 		})
@@ -61,7 +61,7 @@ func build(c *config, problems []problem, log *slog.Logger) (*service, []problem
 	if err == nil && len(c.keyProblems()) == 0 && c.Alg != "" {
 		s.sessions, err = token.New(token.Config{
 			Algorithm: c.Alg, Secrets: secrets, Rotation: c.KeyRotation, TTL: c.SessionTTL, Max: c.SessionMax,
-		})
+		}, time.Now())
 	}
 	if err == nil && file != nil && s.sessions != nil {
 		err = file.Load() // remembers what it has seen, to tell a change
@@ -104,7 +104,7 @@ func build(c *config, problems []problem, log *slog.Logger) (*service, []problem
 		Hashing: hashing,
 		Keys: func() []metrics.Key {
 			var keys []metrics.Key
-			for _, k := range s.sessions.Keys() {
+			for _, k := range s.sessions.Keys(time.Now()) {
 				keys = append(keys, metrics.Key{KID: k.KID, State: string(k.State), SignsFrom: k.SignsFrom, Retires: k.Retires, Verified: k.Verified})
 			}
 			return keys

@@ -37,7 +37,7 @@ func check(_ context.Context, p process) int {
 		fmt.Fprintf(p.stdout, "%s %-27s %v\n", mark, variable(f), value)
 	}
 	fmt.Fprintf(p.stdout, "\n(* is set, the others are defaults)\n\nsession cookie: %s\n", c.cookie().Example())
-	for _, k := range s.sessions.Keys() {
+	for _, k := range s.sessions.Keys(time.Now()) {
 		fmt.Fprintf(p.stdout, "key %s: %s, signs from %s, retires %s\n", k.KID, k.State, k.SignsFrom.UTC().Format(time.RFC3339), k.Retires.UTC().Format(time.RFC3339))
 	}
 	for _, w := range c.warnings() {

@@ -156,17 +156,17 @@ func mintToken(_ context.Context, p process) int {
 	if err != nil {
 		return p.fail("token", fmt.Errorf("%s%s: %w", prefix, variable, err))
 	}
-	sessions, err := token.New(token.Config{Algorithm: c.Alg, Secrets: secrets, Rotation: c.KeyRotation, TTL: c.SessionTTL, Max: c.SessionMax})
+	sessions, err := token.New(token.Config{Algorithm: c.Alg, Secrets: secrets, Rotation: c.KeyRotation, TTL: c.SessionTTL, Max: c.SessionMax}, time.Now())
 	if err != nil {
 		return p.fail("token", err)
 	}
 	id.Groups = groups
-	raw, claims, err := sessions.Mint(id, token.Grant{Via: token.ViaToken, TTL: ttl})
+	raw, claims, err := sessions.Mint(id, token.Grant{Via: token.ViaToken, TTL: ttl}, time.Now())
 	if err != nil {
 		return p.fail("token", err)
 	}
 	fmt.Fprintln(p.stdout, raw)
-	fmt.Fprintf(p.stderr, "for %s until %s\n", claims.Subject, claims.ExpiresAt.UTC().Format(time.RFC3339))
+	fmt.Fprintf(p.stderr, "for %s until %s\n", claims.Subject, claims.Expires.Time().UTC().Format(time.RFC3339))
 	return exitOK
 }
 
