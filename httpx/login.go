@@ -67,7 +67,7 @@ func (s *Server) login(w *exchange, r *http.Request) error {
 		known, _ := s.Accounts.Lookup(in.User)
 		return &signInError{in, known.User, err}
 	}
-	raw, claims, err := s.Sessions.Mint(id, token.Grant{Via: s.Method, Permanent: in.Permanent}, w.began)
+	raw, claims, err := s.Sessions.Mint(id, token.Grant{Via: s.Method, Permanent: in.Permanent}, time.Now()) // not w.began: hashing and waiting for it took long
 	if errors.Is(err, token.ErrTooLarge) {
 		err = ErrSessionSize // of what we sign, not of what we were sent
 	}

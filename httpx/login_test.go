@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"authsvc/token"
 )
@@ -129,4 +131,22 @@ func TestSignInOfAClientThatWentAway(t *testing.T) {
 	if w := post(s, "user_name=panics"); w.Code != 500 {
 		t.Errorf("a panic while a refusal is prepared: %d", w.Code)
 	}
+}
+
+// queued is an Accounts where a password waits for its turn.
+type queued struct{ people }
+
+func (q queued) Check(ctx context.Context, user, password string) (token.Identity, error) {
+	time.Sleep(14 * time.Second)
+	return q.people.Check(ctx, user, password)
+}
+
+// A session begins when it is signed, not when its request came.
+func TestSessionBeginsAfterTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBrowser(t, goodForm, func(c *Config) { c.Accounts = queued{everybody()} })
+		if c := b.claims(); c.Issued.Time().Before(time.Now().Add(-time.Second)) || c.AuthTime != c.Issued {
+			t.Errorf("issued %v, authenticated %v, now %v", c.Issued.Time(), c.AuthTime.Time(), time.Now())
+		}
+	})
 }

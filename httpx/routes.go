@@ -102,7 +102,7 @@ func (s *Server) mux(table []route) http.Handler {
 	}
 	mux.Handle("/", s.serve(route{name: other, path: "/", handle: notFound}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, ok := direct[r.URL.Path]; ok {
+		if h, ok := direct[r.URL.Path]; ok && r.URL.RawPath == "" { // /verify%2Fforward is another path
 			h.ServeHTTP(w, r)
 			return
 		}

@@ -247,3 +247,14 @@ func TestCheckLogLevels(t *testing.T) {
 		}
 	}
 }
+
+// A path that only decodes to a check's is another path: a front rule that
+// blocks the check by name has not seen it.
+func TestEncodedPathIsNotACheck(t *testing.T) {
+	s, _ := newServer(t)
+	for path, want := range map[string]int{"/verify%2Fforward": 404, "/verify/": 404, "/verify": 401} {
+		if w := ask(s.Public(), "GET "+path); w.Code != want {
+			t.Errorf("%s: %d, want %d", path, w.Code, want)
+		}
+	}
+}

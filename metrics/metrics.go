@@ -171,7 +171,13 @@ func (m *Metrics) Handler() http.Handler { return m.handler }
 
 // Check counts one check of one of the configured dialects; reason is one of
 // CheckResults.
-func (m *Metrics) Check(dialect, reason string) { m.checks[check{dialect, reason}].Inc() }
+func (m *Metrics) Check(dialect, reason string) {
+	c, ok := m.checks[check{dialect, reason}]
+	if !ok { // a check is answered, whatever a caller forgot to tell us
+		c = m.checks[check{dialect, "internal"}]
+	}
+	c.Inc()
+}
 
 // SignIn counts one attempt to sign in; result is one of SignInResults.
 func (m *Metrics) SignIn(method, result string, took time.Duration) {

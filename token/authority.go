@@ -50,7 +50,7 @@ type Config struct {
 	TTL       time.Duration // idle limit: how long a token is valid after it was signed
 	Max       time.Duration // absolute limit: how long after sign-in a session may last; at least TTL
 	// Revoked is asked at every check whether a session that is valid by
-	// itself has been taken back. It must be quick. Optional.
+	// itself has been taken back. It must be quick and not change the claims. Optional.
 	Revoked func(*Claims) bool
 }
 
@@ -70,7 +70,11 @@ func New(cfg Config, at time.Time) (*Authority, error) {
 	if cfg.TTL < time.Second || cfg.Max < cfg.TTL {
 		return nil, fmt.Errorf("idle limit %v and absolute limit %v: must be a second or more, the absolute one not the shorter", cfg.TTL, cfg.Max)
 	}
-	a := &Authority{ttl: cfg.TTL, max: cfg.Max, revoked: cfg.Revoked, seen: newMemory(), ring: &keyring{
+	seen, err := newMemory()
+	if err != nil {
+		return nil, fmt.Errorf("memory of tokens: %w", err)
+	}
+	a := &Authority{ttl: cfg.TTL, max: cfg.Max, revoked: cfg.Revoked, seen: seen, ring: &keyring{
 		purpose: Session, alg: cfg.Algorithm, rotation: cfg.Rotation,
 		// No token outlives Max, so a key that stopped signing so long ago
 		// has nothing left to verify.
@@ -158,9 +162,11 @@ func (a *Authority) Verify(raw string, at time.Time) (*Claims, error) {
 		if c, k, err = a.read(raw, set); err != nil {
 			return nil, err
 		}
+		if err := c.valid(at, a.max); err != nil {
+			return nil, err // and not remembered: it would be in the place of one that is
+		}
 		a.seen.keep(tag, c, k)
-	}
-	if err := c.valid(at, a.max); err != nil {
+	} else if err := c.valid(at, a.max); err != nil {
 		return nil, err
 	}
 	if a.revoked != nil && a.revoked(c) {

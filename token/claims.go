@@ -74,6 +74,7 @@ func readPayload(payload []byte, p Purpose) (*Claims, error) {
 		return nil, fmt.Errorf("%w: iss or aud", ErrPurpose)
 	}
 	c := Claims(w.bare)
+	c.Groups = slices.Clip(slices.Clone(c.Groups)) // the decoder leaves room to grow
 	return &c, nil
 }
 

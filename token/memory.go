@@ -21,6 +21,7 @@ type memory struct {
 	nonce [12]byte
 	tags  sync.Pool // of *[16]byte
 	table [sets]atomic.Pointer[set]
+	used  atomic.Int64 // bytes, by cost
 }
 
 // set is the places of the tokens whose tags begin alike. It is made when the
@@ -28,13 +29,15 @@ type memory struct {
 // of garbage to look through.
 type set [ways]atomic.Pointer[entry]
 
-// With ways places each, a table of sets*ways places keeps 100,000 tokens
-// without one displacing another. An entry is about 280 bytes with its strings
-// and its place, so that the table is 28 MB with 100,000 tokens and cannot be
-// more than 75 MB however many there are.
+// Of 100,000 tokens all but a few hundred have a place of their own here. What
+// is kept is bounded by its size: a usual entry is about 280 bytes, one with
+// many groups may be fifty times that and is verified anew each time.
 const (
 	sets = 1 << 15
 	ways = 8
+
+	maxEntry = 1 << 10  // bytes, by cost
+	maxTotal = 40 << 20 // bytes, by cost; the table itself is up to 2 MB
 )
 
 // tag stands for a whole token, every byte of it: GMAC under a key that only
@@ -51,18 +54,31 @@ type entry struct {
 	claims *Claims
 }
 
-func newMemory() *memory {
+// cost estimates the bytes of an entry with what it points to.
+func (e *entry) cost() int64 {
+	if e == nil {
+		return 0
+	}
+	c := e.claims
+	n := 208 + len(c.Subject) + len(c.SessionID) + len(c.Via) + len(c.Name) + len(c.Email)
+	for _, g := range c.Groups {
+		n += 24 + len(g)
+	}
+	return int64(n)
+}
+
+func newMemory() (*memory, error) {
 	secret := make([]byte, 16)
 	rand.Read(secret) // never fails since Go 1.24
 	block, err := aes.NewCipher(secret)
 	if err != nil {
-		panic(err) // the length is right
+		return nil, err
 	}
 	mac, err := cipher.NewGCM(block)
 	if err != nil {
-		panic(err) // the block size is right
+		return nil, err
 	}
-	return &memory{mac: mac, tags: sync.Pool{New: func() any { return new([16]byte) }}}
+	return &memory{mac: mac, tags: sync.Pool{New: func() any { return new([16]byte) }}}, nil
 }
 
 func (m *memory) tag(raw string) tag {
@@ -98,6 +114,10 @@ func (m *memory) find(t tag, keys *keyset) (*Claims, *key) {
 // keep remembers a token, in place of the one of its set that ends first.
 // Whoever floods the table with tokens needs as many that are right.
 func (m *memory) keep(t tag, c *Claims, k *key) {
+	fresh := &entry{t, k, c}
+	if fresh.cost() > maxEntry {
+		return
+	}
 	at := m.set(t)
 	places := at.Load()
 	if places == nil {
@@ -115,5 +135,9 @@ func (m *memory) keep(t tag, c *Claims, k *key) {
 			place, end = i, e.claims.Expires
 		}
 	}
-	places[place].Store(&entry{t, k, c})
+	if more := fresh.cost() - places[place].Load().cost(); more > 0 && m.used.Load()+more > maxTotal {
+		return
+	}
+	old := places[place].Swap(fresh)
+	m.used.Add(fresh.cost() - old.cost())
 }

@@ -1,9 +1,11 @@
 package token
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,8 +101,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 1000 {
 		a.Verify(fmt.Sprintf("%s%04d", raw[:len(raw)-4], i), time.Now())
 	}
+	if _, err := a.Verify(raw, time.Now().Add(2*time.Hour)); !errors.Is(err, ErrExpired) {
+		t.Fatal(err)
+	}
+	many, _, err := a.Mint(Identity{User: "letian", Groups: slices.Repeat([]string{"g"}, 400)}, Grant{}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Verify(many, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	if n := kept(); n != 0 {
-		t.Fatalf("%d forged tokens are remembered", n)
+		t.Fatalf("%d tokens that are forged, expired or very large are remembered", n)
 	}
 	now := time.Now()
 	for i := range 100_000 {
@@ -121,9 +133,37 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Logf("%d bytes of heap with 100,000 remembered tokens", m.HeapAlloc)
 }
 
+// Beyond the bound nothing more is kept, and what was counted is what is there.
+func TestMemoryIsBoundedByBytes(t *testing.T) {
+	m, err := newMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, name := &key{kid: "k"}, strings.Repeat("n", 255)
+	for i := range 100_000 {
+		t := tag{}
+		binary.LittleEndian.PutUint64(t[:], uint64(i)*0x9e3779b97f4a7c15)
+		m.keep(t, &Claims{Subject: name, Name: name, Email: name, Expires: Seconds(i)}, k)
+	}
+	sum := int64(0)
+	for i := range m.table {
+		if places := m.table[i].Load(); places != nil {
+			for j := range places {
+				sum += places[j].Load().cost()
+			}
+		}
+	}
+	if used := m.used.Load(); used != sum || sum > maxTotal || sum < maxTotal/2 {
+		t.Errorf("%d bytes counted, %d kept, at most %d", used, sum, maxTotal)
+	}
+}
+
 // A token pushed out of a full set is verified again, not refused.
 func TestFullSet(t *testing.T) {
-	m := newMemory()
+	m, err := newMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
 	k := &key{kid: "k"}
 	set := &keyset{byKID: map[string]*key{"k": k}}
 	for i := range ways + 1 {
