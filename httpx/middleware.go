@@ -9,9 +9,10 @@ import (
 )
 
 // exchange is one request being answered: the ResponseWriter of its handler,
-// which remembers when it began and with what status it was answered. A request
+// which remembers when it began and with what status it was answered. A check
 // has one time: whether a session is valid, due or past does not change on the
-// way (and asking for the time is 50 ns).
+// way (and asking for the time is 50 ns). Only a sign-in asks again, because it
+// may have waited.
 type exchange struct {
 	http.ResponseWriter
 	began  time.Time

@@ -74,7 +74,7 @@ func readPayload(payload []byte, p Purpose) (*Claims, error) {
 		return nil, fmt.Errorf("%w: iss or aud", ErrPurpose)
 	}
 	c := Claims(w.bare)
-	c.Groups = slices.Clip(slices.Clone(c.Groups)) // the decoder leaves room to grow
+	c.Groups = slices.Clone(c.Groups) // the decoder leaves room to grow, up to twice as much
 	return &c, nil
 }
 
